@@ -3,8 +3,8 @@
  * keys take turns: a key that asks for much keeps the others waiting for one turn.
  *
  * What WebSockets ask of the server process is such work (handshakes, ends, pieces of what they send; the key is their path): thousands of
- * clients that connect again at once, after a restart or a lost network, would keep every other request waiting. So are listings of the
- * folder of archives, by organization.
+ * clients that connect again at once, after a restart or a lost network, would keep every other request waiting. So are new requests, by their
+ * client's connection, and listings of the folder of archives, by organization.
  */
 
 export interface Turn {
@@ -20,23 +20,26 @@ interface Waiting extends Turn {
   readonly start: () => void;
 }
 
+/** An object stands for itself. */
+type Key = string | object;
+
 export class FairTurns {
   readonly #most: number;
   #underWay = 0;
   /** By key. The key whose turn is next comes first. */
-  readonly #waiting = new Map<string, Set<Waiting>>();
+  readonly #waiting = new Map<Key, Set<Waiting>>();
 
   constructor(most: number) {
     this.#most = most;
   }
 
   /** How many with this key wait. */
-  waiting(key: string): number {
+  waiting(key: Key): number {
     return this.#waiting.get(key)?.size ?? 0;
   }
 
   /** Calls `begin` with the turn when it has come, which may be at once, and never after `over`. `begin` must not throw. */
-  enter(key: string, begin: (turn: Turn) => void): Turn {
+  enter(key: Key, begin: (turn: Turn) => void): Turn {
     let state: "waiting" | "under way" | "over" = "waiting";
     let weight = 1;
     const turn: Waiting = {
@@ -57,6 +60,11 @@ export class FairTurns {
         weight = places;
       },
     };
+    // Nobody waits, as a rule.
+    if (this.#waiting.size === 0 && this.#underWay < this.#most) {
+      turn.start();
+      return turn;
+    }
     const others = this.#waiting.get(key);
     if (others === undefined) this.#waiting.set(key, new Set([turn]));
     else others.add(turn);
@@ -79,7 +87,7 @@ export class FairTurns {
     }
   }
 
-  #remove(key: string, turn: Waiting): void {
+  #remove(key: Key, turn: Waiting): void {
     const turns = this.#waiting.get(key);
     turns?.delete(turn);
     if (turns?.size === 0) this.#waiting.delete(key);

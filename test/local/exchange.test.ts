@@ -7,6 +7,7 @@ import type { Client, ClientReader } from "../../src/local/front/client.ts";
 import { Exchange, type ExchangeParts } from "../../src/local/front/exchange.ts";
 import { Exchanges } from "../../src/local/front/exchanges.ts";
 import { Places } from "../../src/local/front/places.ts";
+import { ServerPace } from "../../src/local/front/server-pace.ts";
 import { RequestFacts } from "../../src/local/front/request-facts.ts";
 import { REQUEST_BYTES_STEP } from "../../src/core/limits.ts";
 
@@ -69,6 +70,7 @@ test("bytes of a body that wait at the front until the server reads on count as 
       1e9,
     ),
     dataPath: { smallRequest: () => undefined },
+    pace: new ServerPace(() => undefined),
   } as unknown as ExchangeParts;
   const exchange = new Exchange(client, parts);
   exchange.start();

@@ -3,6 +3,7 @@ import { isFailure } from "../../src/core/errors.ts";
 import { get, type ServerResponse } from "node:http";
 import { constants } from "node:http2";
 import { expect, test } from "vitest";
+import { PIECES_PER_REQUEST, SOCKET_PIECES_UNDER_WAY } from "../../src/core/limits.ts";
 import { Front } from "../../src/local/front/front.ts";
 import { echo, frontBefore, type Handler, processAt, rawConnection, room, serverWith } from "./fronts.ts";
 import { http2Answer, http2Request, http2Session } from "./stand-in-server.ts";
@@ -417,3 +418,55 @@ test("closing lets an answer under way finish, on both protocols, and takes no n
   expect([await one, (await two).body]).toEqual(["done", "done"]);
   await closed;
 });
+
+test("few new requests are on their way to a server that has read none yet, and those whose clients have gone by then never are", async () => {
+  const paths: string[] = [];
+  const questions: ServerResponse[] = [];
+  const { port } = await serverWith((request, response) => {
+    if (request.url === "/healthz") questions.push(response);
+    else paths.push(request.url ?? "");
+  });
+  const front = await frontBefore(port);
+  const most = SOCKET_PIECES_UNDER_WAY / PIECES_PER_REQUEST;
+  const clients = await Promise.all(Array.from({ length: 100 }, () => rawConnection(front.port)));
+  for (const { socket } of clients)
+    socket.write("POST /gone HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+  await expect.poll(() => [paths.length, questions.length]).toEqual([most, 1]);
+  for (const { socket } of clients) socket.destroy();
+  const stays = await rawConnection(front.port);
+  stays.socket.write("GET /stays HTTP/1.1\r\nhost: x\r\n\r\n");
+  // The front answers this itself. By then it has seen all that came before.
+  const answered = await rawConnection(front.port);
+  answered.socket.write("CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n");
+  await expect.poll(answered.text).toContain("405");
+  expect(paths).not.toContain("/stays");
+  questions[0]?.end();
+  await expect.poll(() => paths.at(-1)).toBe("/stays");
+  expect(paths).toHaveLength(most + 1);
+});
+
+test.each(["HTTP/1.1", "HTTP/2"])(
+  "a body that waits with its request for their turn arrives whole, over %s",
+  async (protocol) => {
+    const questions: ServerResponse[] = [];
+    const { port } = await serverWith((request, response) => {
+      if (request.url === "/healthz") questions.push(response);
+      else if (request.url === "/echo") request.pipe(response);
+    });
+    const front = await frontBefore(port);
+    const most = SOCKET_PIECES_UNDER_WAY / PIECES_PER_REQUEST;
+    const others = await Promise.all(Array.from({ length: most }, () => rawConnection(front.port)));
+    for (const { socket } of others) socket.write("GET /held HTTP/1.1\r\nhost: x\r\n\r\n");
+    await expect.poll(() => questions.length).toBe(1);
+    const body = "0123456789".repeat(30_000);
+    const sent =
+      protocol === "HTTP/2"
+        ? http2Request(http2Session(front.url), { ":method": "POST", ":path": "/echo" }, body).then(
+            (answer) => answer.body,
+          )
+        : fetch(`${front.url}/echo`, { method: "POST", body }).then((answer) => answer.text());
+    await new Promise((resolve) => setImmediate(resolve));
+    questions[0]?.end();
+    expect(await sent).toBe(body);
+  },
+);

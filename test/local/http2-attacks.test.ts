@@ -139,7 +139,9 @@ test.each(resets)(
   "a client that opens thousands of streams and %s is told to calm down, and others are not",
   async (_, make) => {
     let [begun, ended] = [0, 0];
-    const { front, open } = await setUp((__, response) => {
+    const { front, open } = await setUp((asked, response) => {
+      // The front's own question.
+      if (asked.url === "/healthz") return void response.end();
       begun += 1;
       response.on("close", () => (ended += 1));
     });
@@ -276,6 +278,29 @@ test("requests count more than other frames", async () => {
   while (opened.length < 1000) await turn();
   await turn();
   expect(socket.frames(HEADERS).length).toBe(1000);
+});
+
+test.each(resets)("requests of a client that %s count still more, because nothing comes of them", async (_, make) => {
+  let opened = 0;
+  const { socket } = held(() => (opened += 1));
+  socket.emit("data", Buffer.concat(Array.from({ length: 100 }, (__, i) => make(2 * i + 1)).flat()));
+  socket.emit("data", pings(1));
+  expect(opened).toBeLessThan(10);
+  for (let turns = 0; turns < 50; turns++) await turn();
+  expect([socket.frames(PING).length, opened <= 100]).toEqual([1, true]);
+});
+
+test("requests beyond the limit of streams count as those that break off", async () => {
+  const opened: number[] = [];
+  const { socket } = held(({ id }) => opened.push(id));
+  const many = Array.from({ length: MANY + 100 }, (_, i) => request(2 * i + 1, get("/")));
+  socket.emit("data", Buffer.concat([...many, pings(1)]));
+  while (opened.length < MANY) await turn();
+  const begun = socket.frames(RST_STREAM).length;
+  for (let turns = 0; turns < 5; turns++) await turn();
+  expect(socket.frames(RST_STREAM).length - begun).toBeLessThan(50);
+  for (let turns = 0; turns < 50; turns++) await turn();
+  expect([socket.frames(RST_STREAM).length, socket.frames(PING).length]).toEqual([100, 1]);
 });
 
 test("thousands of small frames of an answer are sent in turns, too", async () => {

@@ -17,6 +17,7 @@ import {
   MAX_SESSION_ANSWER_BYTES,
   MAX_UNCOUNTED_BODY_BYTES,
   MAX_STREAMED_REQUEST_BYTES,
+  PIECES_PER_REQUEST,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
 import type { AnswerHead, Client, ClientReader, ServerProcess } from "./client.ts";
@@ -30,7 +31,7 @@ import { isStreamed, lasts } from "./long-requests.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
 import { PassedSocket } from "./passed-socket.ts";
-import type { SocketPace } from "./socket-pace.ts";
+import type { PassedPiece, ServerPace } from "./server-pace.ts";
 import {
   connectRefusal,
   crowdedRefusal,
@@ -56,7 +57,7 @@ export interface ExchangeParts {
   readonly servers: ServerConnections;
   readonly exchanges: Exchanges;
   readonly turns: FairTurns;
-  readonly pace: SocketPace;
+  readonly pace: ServerPace;
   readonly dataPath: DataPath;
 }
 
@@ -83,8 +84,11 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
   #receivedByThen = 0;
   /** Bytes of the request that are counted. */
   #counted = REQUEST_BYTES_STEP;
-  /** The turn of a WebSocket's handshake. */
-  #handshake: Turn | undefined;
+  /** The turn in which the request goes to the server: of a WebSocket's handshake until it is answered, of others while they wait for it. */
+  #turn: Turn | undefined;
+  /** Tells that the server has read the request. */
+  #read: () => void = () => undefined;
+  #isReading = false;
   /** Whether the server was told that the client of a WebSocket sends no more. */
   #leaving: "not" | "in turn" | "told" = "not";
   #isOver = false;
@@ -122,7 +126,6 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
     const { exchanges } = this.#parts;
     exchanges.add(this);
     if (!this.#take(exchanges.places.clients)) return this.#client.turnAway();
-    if (!this.#requestEnded && this.#client.body !== "upgrade") this.#readRequest();
     const refusal = this.#forward();
     if (refusal !== undefined) this.#refuse(refusal);
   }
@@ -200,11 +203,36 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
       this.#server = new SessionRequest(small, way, this);
       this.#client.goOn();
       if (this.#requestEnded) this.#server.end();
+      else this.#readRequest();
       return undefined;
     }
-    if (this.#client.body === "upgrade") return this.#handshakeInTurn();
-    const sink = this.#longWay(running);
-    return "status" in sink ? sink : undefined;
+    return this.#client.body === "upgrade" ? this.#handshakeInTurn() : this.#longWayInTurn();
+  }
+
+  /** Sends the request to the Worker when its turn has come. Until then its client is not asked for its body. */
+  #longWayInTurn(): Refusal | undefined {
+    const { pace, server } = this.#parts;
+    const { connection } = this.#client;
+    const head = headOf(withAddress(this.#client));
+    if (head === undefined) return malformedRefusal;
+    const refusal = this.#takePlaces();
+    if (refusal !== undefined) return refusal;
+    let isBegun = false;
+    this.#inputPaused = true;
+    const begin = connection.guard.wrap(({ weigh, read }: PassedPiece) => {
+      isBegun = true;
+      this.#turn = undefined;
+      this.#inputPaused = false;
+      weigh(PIECES_PER_REQUEST);
+      this.#read = read;
+      const running = server();
+      if (running === undefined) return this.#refuse(unavailableRefusal);
+      this.#send(running, head);
+      if (!this.#requestEnded) this.#readRequest();
+    });
+    const turn = pace.enter(connection, begin);
+    if (!isBegun) this.#turn = turn;
+    return undefined;
   }
 
   /** Sends the request to the Worker. */
@@ -224,12 +252,12 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
     if (refusal !== undefined) return refusal;
     const begin = guard.wrap(() => {
       // A handshake that takes long gives up its turn.
-      guard.after(HANDSHAKE_TURN_MS, () => this.#handshake?.over());
+      guard.after(HANDSHAKE_TURN_MS, () => this.#turn?.over());
       const running = server();
       if (running === undefined) this.#refuse(unavailableRefusal);
       else this.#send(running, head);
     });
-    this.#handshake = turns.enter(this.#pathOfTurns, begin);
+    this.#turn = turns.enter(this.#pathOfTurns, begin);
     return undefined;
   }
 
@@ -288,7 +316,8 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
   }
 
   #readRequest(): void {
-    this.#client.read(this);
+    if (!this.#isReading) this.#client.read(this);
+    this.#isReading = true;
     this.#client.input.resume();
   }
 
@@ -358,7 +387,8 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
   }
 
   head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void {
-    this.#handshake?.over();
+    this.#turn?.over();
+    this.#read();
     this.#announced = length ?? 0;
     this.#use?.answered(touchesNoObject(headers) ? 401 : status);
     this.#use = undefined;
@@ -441,7 +471,7 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
 
   /** The server has done its part. The client's place at the front stays taken until the client has done its part. */
   #giveBack(): void {
-    this.#handshake?.over();
+    this.#turn?.over();
     const { clients, answerBytes } = this.#parts.exchanges.places;
     for (const held of this.#held.splice(0)) {
       if (held.places === clients || held.places === answerBytes) this.#held.push(held);
@@ -460,7 +490,7 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
   }
 
   #giveBackAll(): void {
-    this.#handshake?.over();
+    this.#turn?.over();
     this.#socket?.over();
     this.#server?.abandon();
     this.#server = undefined;
@@ -497,7 +527,8 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
    */
   #readRest(): void {
     this.#inputPaused = false;
-    this.#client.input.resume();
+    if (this.#client.body === "upgrade" || this.#requestEnded) this.#client.input.resume();
+    else this.#readRequest();
   }
 
   #awaitClose(elapsedMs: number): void {

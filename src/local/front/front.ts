@@ -15,7 +15,7 @@ import { ClientConnections, type ClientConnection } from "./client-connections.t
 import { DataPath } from "./data-path.ts";
 import type { ExchangeParts } from "./exchange.ts";
 import { Exchanges } from "./exchanges.ts";
-import { SocketPace } from "./socket-pace.ts";
+import { ServerPace } from "./server-pace.ts";
 import { FairTurns } from "../fair-turns.ts";
 import { systemClock, type FrontClock } from "./clock.ts";
 import { Guard } from "./guard.ts";
@@ -170,7 +170,7 @@ class Inside {
       servers: this.#servers,
       exchanges: this.#exchanges,
       turns: new FairTurns(MAX_SOCKET_TURNS),
-      pace: new SocketPace(this.guard.wrap((answered) => this.#askServer(server(), answered))),
+      pace: new ServerPace(this.guard.wrap((answered) => this.#askServer(server(), answered))),
       databases: this.#databases,
       dataPath: new DataPath(admission, this.#sessions),
     };

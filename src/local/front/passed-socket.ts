@@ -1,13 +1,13 @@
-/** A WebSocket that passes through the front: what its client sends goes to the server process piece by piece (`socket-pace.ts`). */
+/** A WebSocket that passes through the front: what its client sends goes to the server process piece by piece (`server-pace.ts`). */
 import type { RequestBody } from "./client.ts";
 import type { Guard } from "./guard.ts";
 import { SocketFrames } from "./socket-frames.ts";
-import type { SocketPace } from "./socket-pace.ts";
+import type { PassedPiece, ServerPace } from "./server-pace.ts";
 import type { Turn } from "../fair-turns.ts";
 
 export interface PassedSocketParts {
   readonly path: string;
-  readonly pace: SocketPace;
+  readonly pace: ServerPace;
   readonly guard: Guard;
   /** The bytes that the client sends. The stream is paused while some of them wait here. */
   readonly input: Pick<RequestBody, "pause" | "resume">;
@@ -73,7 +73,7 @@ export class PassedSocket {
       let isPassed = false;
       const turn = pace.enter(
         path,
-        guard.wrap((weigh: (part: number) => void) => {
+        guard.wrap(({ weigh }: PassedPiece) => {
           isPassed = true;
           this.#turn = undefined;
           this.#pass(weigh);

@@ -428,6 +428,7 @@ export class Http2Connection implements StreamOwner {
   }
 
   #countReset(): void {
+    this.#spend(FRAMES_PER_RESET);
     this.#resets += 1;
     if (this.#resets > MAX_BROKEN_OFF_REQUESTS) this.end(ErrorCode.enhanceYourCalm);
   }

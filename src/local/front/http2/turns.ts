@@ -12,8 +12,8 @@ const FRAMES_OF_ALL = 1024;
 const FRAMES_PER_REQUEST = 8;
 
 /**
- * A request that its client resets, or that comes beyond the limit of streams, was made and is thrown away: for as much as it costs it
- * brings nothing. So a client that does nothing else is slowed down, and others have their turns in between.
+ * A request that breaks off, or comes beyond the limit of streams, costs so many frames more. A client that does nothing else gets few of
+ * them into its turn, and others have theirs in between.
  */
 export const FRAMES_PER_RESET = 64;
 
@@ -23,7 +23,6 @@ const BYTES_PER_FRAME = 64;
 /** What a frame costs, in frames. */
 export function framesFor(type: number, length: number): number {
   if (type === FrameType.data) return 1;
-  if (type === FrameType.rstStream) return FRAMES_PER_RESET;
   return (type === FrameType.headers ? FRAMES_PER_REQUEST : 1) + Math.floor(length / BYTES_PER_FRAME);
 }
 

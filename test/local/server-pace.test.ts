@@ -1,18 +1,18 @@
 /** What clients send on WebSockets goes to the server process as fast as that looks at its other connections. */
 import { expect, test } from "vitest";
-import { SOCKET_PIECES_UNDER_WAY } from "../../src/core/limits.ts";
-import { SocketPace } from "../../src/local/front/socket-pace.ts";
+import { PIECES_PER_REQUEST, SOCKET_PIECES_UNDER_WAY } from "../../src/core/limits.ts";
+import { ServerPace } from "../../src/local/front/server-pace.ts";
 
 function paced() {
   const questions: (() => void)[] = [];
-  const pace = new SocketPace((answered) => questions.push(answered));
+  const pace = new ServerPace((answered) => questions.push(answered));
   const passed: string[] = [];
   const enter = (path: string, name: string, part = 1) =>
-    pace.enter(path, (weigh) => {
+    pace.enter(path, ({ weigh }) => {
       weigh(part);
       passed.push(name);
     });
-  return { questions, passed, enter };
+  return { questions, passed, enter, pace };
 }
 
 test("so many pieces are on their way until the server process has answered a question behind them", () => {
@@ -39,6 +39,25 @@ test("a lone piece asks nothing, and one that is over before its turn is not pas
   for (const answered of questions) answered();
   expect(passed.at(-1)).toBe("last");
   expect(passed).not.toContain("gone");
+});
+
+test("what the server process has answered is not on its way any more, and asks no question", () => {
+  const { questions, passed, pace } = paced();
+  const answers: (() => void)[] = [];
+  const enter = () =>
+    pace.enter({}, ({ weigh, read }) => {
+      weigh(PIECES_PER_REQUEST);
+      passed.push("request");
+      answers.push(read);
+    });
+  for (let i = 0; i < 1000; i++) {
+    enter();
+    // Only the first answer counts.
+    for (let times = 0; times < 3; times++) answers[i]?.();
+  }
+  expect([passed.length, questions.length]).toEqual([1000, 0]);
+  for (let i = 0; i < 100; i++) enter();
+  expect([passed.length, questions.length]).toEqual([1000 + SOCKET_PIECES_UNDER_WAY / PIECES_PER_REQUEST, 1]);
 });
 
 test("small pieces count as parts of complete ones", () => {

@@ -132,6 +132,7 @@ export type ArchiveDestinationConfig = S3ArchivePlace | OwnArchivePlace;
 export type NewArchiveDestinationConfig = (Omit<S3ArchivePlace, "accessKeyId"> & BackupCredentials) | OwnArchivePlace;
 
 export interface ArchiveDestinationInfo extends DestinationSetting {
+  /** A decimal number that grows with each destination of the database. Those of before have a UUID. */
   readonly id: string;
   readonly config: ArchiveDestinationConfig;
   /** How the last archive, trial or deletion went there. null: there was none. */
@@ -210,8 +211,8 @@ export type ArchiveCommand =
   | { readonly command: "set schedule"; readonly changes: Partial<ArchiveScheduleSetting> }
   | { readonly command: "destinations" }
   | { readonly command: "destination"; readonly id: string }
-  /** `id` is a UUID that the caller chooses. The place is tried first: fails as "enable" of a backup does. */
-  | { readonly command: "add destination"; readonly id: string; readonly destination: NewArchiveDestination }
+  /** The place is tried first: fails as "enable" of a backup does. */
+  | { readonly command: "add destination"; readonly destination: NewArchiveDestination }
   /** Members that are left out stay as they are. A changed place is tried first. */
   | {
       readonly command: "change destination";

@@ -132,8 +132,7 @@ export class ArchiveRequests {
     who: Admitted,
     { databaseId, destination }: Input<"archiveDestinations.create">,
   ): Promise<Output<"archiveDestinations.create"> | Failure> {
-    const id = this.#parts.entropy.uuid();
-    return this.#destination(who, databaseId, { command: "add destination", id, destination });
+    return this.#destination(who, databaseId, { command: "add destination", destination });
   }
 
   changeDestination(

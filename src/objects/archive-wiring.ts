@@ -139,7 +139,7 @@ function adoptSettings(
   if (settings === null || (settings.schedule === null && settings.destinations.length === 0)) return;
   makePlanTables(storage);
   if (settings.schedule !== null) schedule.restore(settings.schedule);
-  for (const destination of settings.destinations) destinations.restore(systemEntropy.uuid(), destination);
+  for (const destination of settings.destinations) destinations.restore(destinations.newId(), destination);
 }
 
 function archiveDestinations(

@@ -42,7 +42,7 @@ export async function answerArchiveCommand(parts: ArchiveParts, command: Archive
     case "destination":
       return destinationAnswer(destinations.get(command.id));
     case "add destination":
-      return destinationAnswer(await destinations.add(command.id, command.destination));
+      return destinationAnswer(await destinations.add(destinations.newId(), command.destination));
     case "change destination":
       if (command.changes.config !== undefined) await archives.tidyAt(command.id);
       return destinationAnswer(await destinations.change(command.id, command.changes));

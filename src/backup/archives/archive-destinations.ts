@@ -77,6 +77,14 @@ export class ArchiveDestinations implements ArchiveStores {
     return row === undefined ? NONE : infoOf(row);
   }
 
+  /** One that no destination of this database has had: archives name the destinations at which they lie. It fits into 53 bits. */
+  newId(): string {
+    const { clock, entropy } = this.#parts;
+    const [high = 0, low = 0] = entropy.bytes(2);
+    const numbers = this.#rows().map(({ id }) => (/^\d+$/.test(id) ? Number(id) : 0));
+    return String(Math.max(clock.now() * 1000 + ((high * 256 + low) % 1000), ...numbers.map((one) => one + 1)));
+  }
+
   /** `id` must be new. "invalid" with what is wrong when the place does not do what archives need. */
   async add(id: string, wanted: NewArchiveDestination): Promise<ArchiveDestinationInfo | Failure> {
     const { storage, clock } = this.#parts;

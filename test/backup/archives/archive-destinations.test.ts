@@ -148,6 +148,19 @@ test("two destinations are never at one place: what retention deletes at one wou
     expect(destinations.list().map(({ id }) => id)).toEqual(["a", "b", "c"]);
   }));
 
+test("the id of a new destination is a decimal number of 53 bits that is above all others (Z26)", () =>
+  withStorage(async (storage) => {
+    const { destinations } = opened(storage);
+    const far = String(Number.MAX_SAFE_INTEGER - 10);
+    const uuid = "0e3f7a52-5a53-4c8a-9b5e-0d6f3f2b1c4d";
+    for (const id of [destinations.newId(), uuid, far]) await destinations.add(id, s3(`bucket-${id}`));
+    const last = destinations.newId();
+    expect(Number(last)).toBe(Number(far) + 1);
+    expect(destinations.list().map(({ id }) => /^\d{16}$/.test(id))).toEqual(
+      destinations.list().map(({ id }) => id !== uuid),
+    );
+  }));
+
 test("a destination that an archive is being sent to does not leave its place (Z29)", () =>
   withStorage(async (storage) => {
     const { destinations, busy } = opened(storage);

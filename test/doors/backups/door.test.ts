@@ -98,6 +98,7 @@ describe("what comes back", () => {
     ]);
     expect(await listed('?filter={"enabled":true,"type":"r2"}')).toEqual(["bc", { ...meta, count: 2 }]);
     const { json } = await other.ask("GET", "backupDestinations?pageSize=1");
+    expect(json.items[0].id).toMatch(/^\d{16}$/);
     expect(json).toMatchObject({ items: [{ name: "b" }], count: 3, pageSize: 1, totalPage: 3 });
   });
 

@@ -52,8 +52,9 @@ export type ColumnType = "keyword" | "text" | "integer" | "number" | "boolean" |
 export interface TableIndexState {
   /** "building": searches use the earlier indexes, if there are any. */
   readonly state: "live" | "building";
-  /** Entries that the build has looked at, and how many there were when it began. null: it is whole. */
+  /** Entries that the build has looked at. null: it is whole. */
   readonly done: number | null;
+  /** How many there were when the build began. null: they are not counted yet, or the index is whole. */
   readonly total: number | null;
   /** Entries under the table that are no documents: bad ids, or values that are no objects. */
   readonly skipped: number;

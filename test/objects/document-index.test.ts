@@ -85,7 +85,7 @@ test("the alarm builds an index in pieces, goes on after an eviction, and search
     { city: "Köln", orders: 1500 },
   ];
   await put(stub, define("city", "title"));
-  expect(await state(stub)).toMatchObject({ state: "building", done: 500 });
+  expect(await state(stub)).toMatchObject({ state: "building", done: 500, total: null });
   expect(await found(stub)).toEqual({ flaws: [], cities: wanted });
   await evictDurableObject(stub);
   // Reached already, and not reached yet.

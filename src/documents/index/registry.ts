@@ -40,9 +40,9 @@ export interface DocumentTable extends TableName {
    * then, a column without an index has no value in any document.
    */
   readonly isFull: boolean;
-  /** Entries that the build has looked at, and how many there were when it began. */
+  /** Entries that the build has looked at, and how many there were when it began; null: they are not counted yet. */
   readonly done: number;
-  readonly total: number;
+  readonly total: number | null;
   /** Undefined: no document has such a value, or there was no room for the index. */
   index(name: string, path: string, type: IndexType): ColumnIndex | undefined;
   /** All of a column and of the paths below it. */
@@ -118,8 +118,8 @@ export class Build implements DocumentTable {
     this.isFull = row.is_full === 1;
   }
 
-  get total(): number {
-    return Math.max(this.counted ?? 0, this.done);
+  get total(): number | null {
+    return this.counted === null ? null : Math.max(this.counted, this.done);
   }
 
   get indexes(): Iterable<ColumnIndex> {

@@ -151,11 +151,11 @@ function liveTable(name: TableName, parts: SearchParts): DocumentTable {
     );
   }
   if (state.live !== null) return state.live;
-  const { done = 0, total = 0 } = state.building ?? {};
+  const { done = 0, total = null } = state.building ?? {};
   throw new Refused(
     failure(
       "unavailable",
-      `The index of the table ${shown} is being built and can be searched when it is whole: ${done} of ${total} entries are done.`,
+      `The index of the table ${shown} is being built and can be searched when it is whole: ${done}${total === null ? "" : ` of ${total}`} entries are done.`,
     ),
   );
 }

@@ -98,6 +98,20 @@ test.each(lures)(
   },
 );
 
+test.each([
+  ["GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
+  ["GET / HTTP/1.1\r\nhost: a\r\nHOST: a\r\n\r\n"],
+  ["GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"],
+  ["GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"],
+])("a request with two hosts is refused over HTTP/1.1, and is never passed on: %j", async (head) => {
+  const passed: unknown[] = [];
+  const { front } = await setUp((incoming) => void passed.push(incoming.url));
+  const { socket, text } = await rawConnection(front.port);
+  socket.write(head);
+  await expect.poll(text).toMatch(/^HTTP\/1\.1 400 .*The request is not HTTP/s);
+  expect(passed).toEqual([]);
+});
+
 test.each(["a", "a.example:8080", "127.0.0.1:1", "[::1]:4512", "a_b-c", "xn--a", "%41"])(
   "the host %j is passed on",
   async (host) => {

@@ -22,7 +22,7 @@ import {
 } from "./refusals.ts";
 import { NodeClient } from "./node-client.ts";
 import { RequestFacts } from "./request-facts.ts";
-import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
+import { isHost, ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
 import { UpgradeClient } from "./upgrade.ts";
 
 export class Http1Side {
@@ -132,7 +132,7 @@ class Http1Connection {
   addUpgrade(request: IncomingMessage, head: Buffer): void {
     if (this.#isRefused) return;
     this.#inTurn(() => {
-      const client = new UpgradeClient(this.#connection, request, head, headersOf(request));
+      const client = new UpgradeClient(this.#connection, request, head, headersOf(request), flawOfHost(request));
       // Handlers of the client end with the connection.
       this.#begin(client).start();
     });
@@ -232,7 +232,8 @@ class Http1Client extends NodeClient implements Client {
     this.facts = factsOf(request);
     this.body = bodyOf(request);
     const coding = request.headers["transfer-encoding"];
-    this.flaw = coding === undefined || coding.toLowerCase() === "chunked" ? undefined : codingRefusal;
+    const isKnown = coding === undefined || coding.toLowerCase() === "chunked";
+    this.flaw = isKnown ? flawOfHost(request) : codingRefusal;
     this.input = request;
     this.output = response;
     this.#socket = request.socket;
@@ -292,6 +293,18 @@ class Http1Client extends NodeClient implements Client {
   turnAway(): void {
     this.#socket.resetAndDestroy();
   }
+}
+
+/** node takes a request with several hosts, and leaves it open which of them counts. RFC 9112, section 3.2, refuses it. */
+function flawOfHost({ rawHeaders }: IncomingMessage): Refusal | undefined {
+  let hosts = 0;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i];
+    if (name?.length !== 4 || name.toLowerCase() !== "host") continue;
+    hosts += 1;
+    if (hosts > 1 || !isHost(rawHeaders[i + 1] ?? "")) return malformedRefusal;
+  }
+  return undefined;
 }
 
 function bodyOf({ headers }: IncomingMessage): BodyKind {

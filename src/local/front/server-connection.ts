@@ -405,6 +405,10 @@ const NO_PATH = /[^!"$-~\u0080-\u00ff]/;
 /** The host stands before the path in the address that the server reads, so nothing in the host may end it (RFC 3986, section 3.2.2). */
 const NO_HOST = /[^!$%&'()*+,\-.0-9:;=A-Z[\]_a-z~]/;
 const HOST = "host";
+
+export function isHost(value: string): boolean {
+  return !NO_HOST.test(value);
+}
 const NO_TOKEN = /[^!#$%&'*+\-.^_`|~0-9A-Za-z]/;
 const NO_VALUE = /[^\t -~\u0080-\u00ff]/;
 
@@ -418,7 +422,7 @@ export function headOf({ method, path, headers, body }: ServerRequest): string |
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const [name = "", value = ""] = [headers[i], headers[i + 1]];
     if (name === "" || NO_TOKEN.test(name) || NO_VALUE.test(value)) return undefined;
-    if (name.length === HOST.length && name.toLowerCase() === HOST && NO_HOST.test(value)) return undefined;
+    if (name.length === HOST.length && name.toLowerCase() === HOST && !isHost(value)) return undefined;
     head += `${name}: ${value}\r\n`;
   }
   if (typeof body === "number") head += `Content-Length: ${body}\r\n`;

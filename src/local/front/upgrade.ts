@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Client } from "./client.ts";
 import { NodeClient } from "./node-client.ts";
+import type { Refusal } from "./refusals.ts";
 import { RequestFacts } from "./request-facts.ts";
 import type { HeaderPairs } from "./server-connection.ts";
 
@@ -14,13 +15,20 @@ export class UpgradeClient extends NodeClient implements Client {
   readonly headers: HeaderPairs;
   readonly body = "upgrade";
   readonly facts: RequestFacts;
-  readonly flaw = undefined;
+  readonly flaw: Refusal | undefined;
   readonly input: Socket;
   readonly output: Socket;
 
   /** `begun`: bytes that the client has already sent after its request. */
-  constructor(connection: ClientConnection, request: IncomingMessage, begun: Buffer, headers: HeaderPairs) {
+  constructor(
+    connection: ClientConnection,
+    request: IncomingMessage,
+    begun: Buffer,
+    headers: HeaderPairs,
+    flaw: Refusal | undefined,
+  ) {
     super();
+    this.flaw = flaw;
     this.connection = connection;
     // A request of a server has both.
     this.method = request.method ?? "";

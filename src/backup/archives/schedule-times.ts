@@ -1,6 +1,7 @@
 /**
- * When a schedule is due. A schedule is five fields as in crontab, and a time zone. Where the clocks of the zone are set forward, a run in
- * the missing hour comes at the same distance after the change. Where they are set back, a run in the repeated hour comes once.
+ * When a schedule is due. A schedule is five fields as in crontab, and a time zone. Where the clocks of the zone are set forward, the runs in
+ * the missing hour are one, at the moment of the change; a schedule of every hour, or of every few hours, misses none. Where they are set
+ * back, a run in the repeated hour comes once.
  */
 import { Cron } from "croner";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
@@ -34,19 +35,59 @@ export function cronTimes(cron: string, timezone: string, now: UnixMs): CronTime
     return failure("invalid", 'timezone must be a name of the IANA time zones, such as "Europe/Berlin" or "UTC".');
   }
   let times: Cron;
+  let onTheWall: Cron;
   try {
     times = new Cron(fields.join(" "), { timezone, mode: "5-part" });
+    onTheWall = new Cron(fields.join(" "), { timezone: "UTC", mode: "5-part" });
   } catch {
     return failure(
       "invalid",
       `cron has a field that is out of range or malformed: it must be five fields, ${EXAMPLE}.`,
     );
   }
+  const offset = offsetsOf(timezone);
+  const goesOn = fields[1]?.startsWith("*") === true;
   const after = (time: UnixMs): UnixMs | null => {
     const next = times.nextRun(new Date(time));
-    return next === null ? null : asUnixMs(next.getTime());
+    if (next === null) return null;
+    return asUnixMs((goesOn ? null : missing(onTheWall, offset, time, next.getTime())) ?? next.getTime());
   };
   return after(now) === null ? failure("invalid", "cron never runs: there is no such day.") : { after };
+}
+
+/**
+ * The first change of the zone's clocks, after `from` and before `to`, that leaves out a time at which the schedule would run. null: there is
+ * none. croner itself makes up only for a schedule of one time a day.
+ */
+function missing(onTheWall: Cron, offset: (at: number) => number, from: number, to: number): number | null {
+  for (let start = from; start < to; start += WEEK_MS) {
+    let [low, high] = [start, Math.min(start + WEEK_MS, to)];
+    const [before, after] = [offset(low), offset(high)];
+    if (after <= before) continue;
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      if (offset(middle) === before) low = middle;
+      else high = middle;
+    }
+    const run = onTheWall.nextRun(new Date(high + before - 1));
+    if (run !== null && run.getTime() < high + after) return high;
+  }
+  return null;
+}
+
+/** Clocks do not change twice in a week. */
+const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
+
+/** How far the clocks of the zone are ahead of UTC at a time, in milliseconds. */
+function offsetsOf(timezone: string): (at: number) => number {
+  const format = new Intl.DateTimeFormat("en", { timeZone: timezone, timeZoneName: "longOffset" });
+  return (at) => {
+    const name = format.formatToParts(at).find(({ type }) => type === "timeZoneName")?.value ?? "";
+    // Such as GMT+05:45, or GMT alone.
+    const [, sign, hours = "0", minutes = "0", seconds = "0"] = /([+-])(\d+):(\d+)(?::(\d+))?$/.exec(name) ?? [];
+    const size = (Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds)) * 1000;
+    return sign === "-" ? -size : size;
+  };
 }
 
 /** The next `count` runs, the first one first. */

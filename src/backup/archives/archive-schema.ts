@@ -4,7 +4,8 @@ import type { SyncStorage } from "../../core/storage.ts";
 
 /**
  * `archives` has a row for each archive; an id is never used again. `archive_spool` has the bytes of the file that is being made, by their
- * offset; it is empty while no job makes one. `archive_leftovers` are objects and uploads that are to be removed from a destination.
+ * offset; it is empty while no job makes one. `archive_leftovers` are objects and uploads that are to be removed from a destination,
+ * and archives that are being destroyed.
  */
 const SCHEMA = schemaOf("archive_schema", [
   [

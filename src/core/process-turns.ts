@@ -5,7 +5,8 @@
  * - Between two pieces everything else gets a turn. While others ask for short work, long work takes half of the time at most; while nobody
  *   does, it takes nearly all of it.
  * - Of the organizations whose work waits, the one that has used least is next. So each gets about its part.
- * - A request waits for nobody while no other organization has used the process for a while.
+ * - While no other organization has used the process for a while, long requests leave it no time of its own. They still have their turns:
+ *   who comes then meets one piece of work, and not one of each request that waits.
  *
  * What a piece takes is read off the clock. Where the clock stands still while code runs, as on Cloudflare, it is what the caller estimates:
  * nothing, if it does not say.
@@ -28,7 +29,7 @@ const USED_MS = 1_000;
  */
 const QUIET_LOOKS = 3;
 
-/** With so much work that others have had no time after, more may begin: it is less than a request takes on its way. */
+/** With so much work that others have had no time or no turn after, more may begin: it is less than a request takes on its way. */
 const MAX_OWED_MS = 4;
 
 /** What an organization has used before, its short requests included, keeps its long ones back for so much work of others at most. */
@@ -68,7 +69,7 @@ export interface ProcessTurnsParts {
 
 /** For the long work of one organization. */
 export interface WorkTurns {
-  /** Whether nothing has to wait at present, because nobody else uses the process. */
+  /** Whether nobody else uses the process at present. */
   readonly isAlone: boolean;
   /** To be called before a request's first piece of work. null: it may begin at once. Resolves to why it may not begin at all, or to null. */
   begin(): Promise<Failure | null> | null;
@@ -136,6 +137,8 @@ export class ProcessTurns {
   #pace = 1;
   /** When the others have had as much time as that piece and those before. */
   #free = 0;
+  /** Pieces that follow each other without a pause: when the last of them ended, and what was charged before the first. */
+  #burst = { end: Number.NEGATIVE_INFINITY, from: 0 };
   readonly #shortUses = new Uses();
   readonly #longUses = new Uses();
   #isInPiece = false;
@@ -167,7 +170,7 @@ export class ProcessTurns {
 
   #turnsOf(owner: string, leaves: LeavesTimeTo): WorkTurns {
     const worked = (since: UnixMs, estimate = 0): void => this.#charge(owner, leaves, since, estimate);
-    const isAlone = (): boolean => !this.#isOrdered(owner, leaves);
+    const isAlone = (): boolean => this.#isAlone(owner, leaves);
     const piece = <Result>(work: () => Result): Result => {
       const [since, isInPiece] = [this.#clock.now(), this.#isInPiece];
       this.#isInPiece = true;
@@ -191,7 +194,7 @@ export class ProcessTurns {
       },
       begin: () => this.#begin(owner, leaves),
       next: async () => {
-        if (isAlone()) return this.#wait(0);
+        if (isAlone() && this.#queue.size === 0) return this.#wait(0);
         await this.#turn(owner, leaves, "goesOn", Number.POSITIVE_INFINITY);
       },
       worked,
@@ -208,9 +211,10 @@ export class ProcessTurns {
   #begin(owner: string, leaves: LeavesTimeTo): Promise<Failure | null> | null {
     const now = this.#clock.now();
     this.#longUses.note(owner, now);
-    if (!this.#isOrdered(owner, leaves)) return null;
+    if (leaves === "others" && !this.#clockRuns) return null;
     const account = this.#accountOf(owner);
-    if (this.#queue.size === 0 && this.#isFree) {
+    const { end, from } = this.#burst;
+    if (this.#queue.size === 0 && this.#isFree(owner, leaves, now > end ? this.#charged : from)) {
       this.#begins(account, "begins");
       return null;
     }
@@ -218,15 +222,12 @@ export class ProcessTurns {
     return this.#turn(owner, leaves, "begins", now + MAX_LONG_WORK_WAIT_MS);
   }
 
-  /**
-   * Whether work of the organization has turns at all. The requests of one that is alone do not, nor do any where the clock does not show
-   * what they take.
-   */
-  #isOrdered(owner: string, leaves: LeavesTimeTo): boolean {
-    if (leaves === "everybody") return true;
-    if (!this.#clockRuns) return false;
+  /** Whether no other organization uses the process, or the clock does not show what work takes. */
+  #isAlone(owner: string, leaves: LeavesTimeTo): boolean {
+    if (leaves === "everybody") return false;
+    if (!this.#clockRuns) return true;
     const last = Math.max(this.#shortUses.last(owner), this.#longUses.last(owner));
-    return Math.abs(this.#clock.now() - last) < SHARED_MS;
+    return Math.abs(this.#clock.now() - last) >= SHARED_MS;
   }
 
   #charge(owner: string, leaves: LeavesTimeTo, since: UnixMs, estimate: number): void {
@@ -253,17 +254,19 @@ export class ProcessTurns {
     const account = this.#accountOf(owner);
     if (this.#queue.size === 0) this.#level = Math.max(this.#level, account.used);
     account.used += ms;
+    this.#burst = { end: now, from: now - shown > this.#burst.end ? this.#charged : this.#burst.from };
     this.#charged += ms;
     const isShared =
-      leaves === "others" ? this.#isOrdered(owner, leaves) : Math.abs(now - this.#shortUses.last(null)) < USED_MS;
+      leaves === "others" ? !this.#isAlone(owner, leaves) : Math.abs(now - this.#shortUses.last(null)) < USED_MS;
     // While it was done, others had no time.
     const began = now - shown;
     const from = this.#free - began > MOST_OWED_MS ? began : Math.max(this.#free, began);
     this.#free = Math.min(from + ms + (isShared ? ms : 0), now + MOST_OWED_MS);
   }
 
-  /** Whether a piece of work may begin now. */
-  get #isFree(): boolean {
+  /** Whether a piece of work may begin now. `charged`: what had been charged when everything else last had its turn. */
+  #isFree(owner: string, leaves: LeavesTimeTo, charged: number): boolean {
+    if (this.#isAlone(owner, leaves)) return this.#charged - charged <= MAX_OWED_MS;
     const now = this.#clock.now();
     const owed = this.#free - now;
     return (this.#clockRuns || now !== this.#began) && (owed <= MAX_OWED_MS || owed > MOST_OWED_MS);
@@ -282,8 +285,8 @@ export class ProcessTurns {
     const account = this.#accountOf(owner);
     const own: Waiting = { seen: this.#clock.now() };
     this.#enter(account, kind, own);
+    let [events, quietLooks, charged] = [-1, 0, this.#charged];
     await this.#wait(this.#before(account, kind, own) === 0 && this.#free <= own.seen ? 0 : 1);
-    let [events, quietLooks] = [-1, 0];
     for (;;) {
       own.seen = this.#clock.now();
       // Also when it was taken for gone meanwhile.
@@ -292,8 +295,10 @@ export class ProcessTurns {
       quietLooks = before === 0 && events === this.#events ? quietLooks + 1 : 0;
       events = this.#events;
       if (quietLooks >= QUIET_LOOKS) this.#free = own.seen;
-      if ((before === 0 && this.#isFree) || own.seen > until || !this.#isOrdered(owner, leaves)) break;
-      await this.#wait(Math.min(MAX_SLEEP_MS, 1 + Math.floor((before * this.#pace) / 2)));
+      if ((before === 0 && this.#isFree(owner, leaves, charged)) || own.seen > until) break;
+      charged = this.#charged;
+      const isNext = before === 0 && this.#isAlone(owner, leaves);
+      await this.#wait(isNext ? 0 : Math.min(MAX_SLEEP_MS, 1 + Math.floor((before * this.#pace) / 2)));
     }
     account[kind].delete(own);
     this.#settle(account);

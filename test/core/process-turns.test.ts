@@ -153,7 +153,21 @@ test("while nobody else uses the process, work takes nearly all of the time (D84
   }
 });
 
-test("requests of an organization that is alone wait for nothing", async () => {
+test("the requests of an organization that is alone take all of the time, and who comes then meets one piece (D84)", async () => {
+  for (const [piece, many] of [
+    [1, 30],
+    [1, 2],
+    [9, 30],
+    [20, 30],
+  ] as const) {
+    const load = { owner: "first", kind: "request", piece, estimate: 0, pieces: 3 } as const;
+    const { worked, most } = await simulate(crowd(load, many), 2_000, false);
+    expect(total(worked)).toBeGreaterThan(1_800);
+    expect(most).toBeLessThanOrEqual(piece + 5);
+  }
+});
+
+test("a request of an organization that is alone begins at once when all else has had its turn since the last one", async () => {
   const thread = new Thread(false);
   const turns = new ProcessTurns(thread);
   const own = turns.of("a");
@@ -161,6 +175,8 @@ test("requests of an organization that is alone wait for nothing", async () => {
     turns.used("a");
     expect([own.isAlone, own.begin()]).toEqual([true, null]);
     own.piece(() => thread.work(20));
+    await thread.run(thread.now + 2);
+    thread.seen = thread.now += 1;
   }
   let isNext = false;
   void own.next().then(() => (isNext = true));

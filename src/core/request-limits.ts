@@ -111,7 +111,7 @@ export const MAX_EXCHANGE_BODY_BYTES = 4 * KIB;
 export const MAX_DISCARDED_BODY_BYTES = 32 * MIB;
 
 /**
- * Long requests of one organization that wait for their turn in the process, while others use it too. Each keeps its request in memory, and
+ * Long requests of one organization that wait for their turn in the process. Each keeps its request in memory, and
  * has its turn after all those before it.
  */
 export const MAX_WAITING_TURNS = 500;

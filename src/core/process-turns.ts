@@ -298,7 +298,7 @@ export class ProcessTurns {
       if ((before === 0 && this.#isFree(owner, leaves, charged)) || own.seen > until) break;
       charged = this.#charged;
       const isNext = before === 0 && this.#isAlone(owner, leaves);
-      await this.#wait(isNext ? 0 : Math.min(MAX_SLEEP_MS, 1 + Math.floor((before * this.#pace * 3) / 4)));
+      await this.#wait(isNext ? 0 : Math.min(MAX_SLEEP_MS, 1 + Math.floor((before * this.#pace) / 2)));
     }
     account[kind].delete(own);
     this.#settle(account);

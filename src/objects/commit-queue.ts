@@ -47,6 +47,16 @@ function areMany(changes: number): boolean {
 const SHORT_GROUP_CHANGES = 50;
 const SHORT_GROUP_BYTES = 128 * 1024;
 
+interface GroupSize {
+  readonly changes: number;
+  readonly bytes: number;
+}
+
+/** Whether to apply a group takes milliseconds. */
+function takesLong({ changes, bytes }: GroupSize): boolean {
+  return changes > SHORT_GROUP_CHANGES || bytes > SHORT_GROUP_BYTES;
+}
+
 interface Waiting extends SubmittedWrite {
   readonly settle: (outcome: CommitOutcome) => void;
 }
@@ -93,7 +103,7 @@ export class CommitQueue {
   /** Fails with "unavailable" when too much waits already. */
   submit(submitted: SubmittedWrite): CommitOutcome | Promise<CommitOutcome> {
     if (this.#closed !== null) return this.#closed;
-    const isLong = this.#takesLong([submitted]);
+    const isLong = takesLong(this.#sizeOf([submitted]));
     if (this.#mayCommitNow(isLong)) {
       this.#alone += 1;
       return this.#commit([submitted], isLong)[0] ?? UNKNOWN_OUTCOME;
@@ -107,9 +117,9 @@ export class CommitQueue {
   submitAll(writes: readonly SubmittedWrite[]): readonly CommitOutcome[] | Promise<readonly CommitOutcome[]> {
     const closed = this.#closed;
     if (closed !== null) return writes.map(() => closed);
-    const changes = this.#changesOf(writes);
-    const isLong = this.#takesLong(writes);
-    if (!areMany(changes) && this.#mayCommitNow(isLong)) {
+    const size = this.#sizeOf(writes);
+    const isLong = takesLong(size);
+    if (!areMany(size.changes) && this.#mayCommitNow(isLong)) {
       this.#alone += 1;
       const outcomes = this.#commit(writes, isLong);
       return writes.map((_, index) => outcomes[index] ?? UNKNOWN_OUTCOME);
@@ -166,7 +176,7 @@ export class CommitQueue {
     try {
       while (this.#waiting.length > 0) {
         const { turns, flushed } = this.#options;
-        const turn = this.#takesLong(this.#waiting.slice(0, this.#groupSize())) ? turns.begin() : null;
+        const turn = takesLong(this.#sizeOf(this.#waiting.slice(0, this.#groupSize()))) ? turns.begin() : null;
         const crowded = turn === null ? null : await turn;
         const group = this.#takeGroup().filter(({ refusal, settle }) => {
           const refused = crowded ?? refusal?.() ?? null;
@@ -174,11 +184,12 @@ export class CommitQueue {
           return refused === null;
         });
         if (group.length === 0) continue;
-        const isLong = this.#takesLong(group);
+        const size = this.#sizeOf(group);
+        const isLong = takesLong(size);
         const outcomes = this.#commit(group, isLong);
         for (const [index, { settle }] of group.entries()) settle(outcomes[index] ?? UNKNOWN_OUTCOME);
         await (isLong ? turns.flush(flushed) : flushed());
-        if (areMany(this.#changesOf(group))) await this.#options.breathe();
+        if (areMany(size.changes)) await this.#options.breathe();
         this.#alone = group.length === 1 && this.#waiting.length === 0 ? this.#alone + 1 : 0;
       }
     } finally {
@@ -186,16 +197,21 @@ export class CommitQueue {
     }
   }
 
-  #changesOf(writes: readonly SubmittedWrite[]): number {
+  /** How much a write changes. To be asked for once for all writes of a group. */
+  get #weigh(): (submitted: SubmittedWrite) => number {
     const { turns, derivedChanges } = this.#options;
-    const isAlone = turns.isAlone;
-    return writes.reduce((sum, one) => sum + changesOf(one.write) + (isAlone ? 0 : derivedChanges(one)), 0);
+    if (turns.isAlone) return ({ write }) => changesOf(write);
+    return (submitted) => changesOf(submitted.write) + derivedChanges(submitted);
   }
 
-  /** Whether to apply a group takes milliseconds. */
-  #takesLong(writes: readonly SubmittedWrite[]): boolean {
-    const bytes = writes.reduce((sum, one) => sum + one.bytes, 0);
-    return this.#changesOf(writes) > SHORT_GROUP_CHANGES || bytes > SHORT_GROUP_BYTES;
+  #sizeOf(writes: readonly SubmittedWrite[]): GroupSize {
+    const weigh = this.#weigh;
+    let [changes, bytes] = [0, 0];
+    for (const submitted of writes) {
+      changes += weigh(submitted);
+      bytes += submitted.bytes;
+    }
+    return { changes, bytes };
   }
 
   #awaitsNextFlush(): boolean {
@@ -222,11 +238,12 @@ export class CommitQueue {
 
   /** How many of the waiting writes share the next transaction, in order of arrival. At least one, if any waits. */
   #groupSize(): number {
+    const weigh = this.#weigh;
     let size = 0;
     let bytes = 0;
     let changes = 0;
     for (const waiting of this.#waiting) {
-      const [moreBytes, moreChanges] = [bytes + waiting.bytes, changes + this.#changesOf([waiting])];
+      const [moreBytes, moreChanges] = [bytes + waiting.bytes, changes + weigh(waiting)];
       if (size === MAX_COMMITS_PER_GROUP) break;
       if (size > 0 && (moreBytes > MAX_GROUP_BYTES || moreChanges > MAX_GROUP_CHANGES)) break;
       size += 1;

@@ -41,7 +41,7 @@ export class DatabaseAccess {
   /** The open database, if the grant allows the access. The grant must not have ended by the caller's clock. */
   allow(grant: Grant, access: Access, askedAt: UnixMs = this.#parts.clock.now()): OpenDatabase | Failure {
     const open = this.open(askedAt);
-    return isFailure(open) ? open : judged(open, grant, access, askedAt);
+    return isFailure(open) ? open : (refusedBy(open, grant, access, askedAt) ?? open);
   }
 
   /**
@@ -50,8 +50,7 @@ export class DatabaseAccess {
    */
   refusal(grant: Grant, access: Access, askedAt: UnixMs = this.#parts.clock.now()): Failure | null {
     const open = this.open();
-    const still = isFailure(open) ? open : judged(open, grant, access, askedAt);
-    return isFailure(still) ? still : null;
+    return isFailure(open) ? open : refusedBy(open, grant, access, askedAt);
   }
 
   /** Reads so many entries at most. Many are read at the organization's turn. `open`: the database now. */
@@ -69,8 +68,8 @@ export class DatabaseAccess {
   }
 }
 
-function judged(open: OpenDatabase, grant: Grant, access: Access, askedAt: UnixMs): OpenDatabase | Failure {
+function refusedBy(open: OpenDatabase, grant: Grant, access: Access, askedAt: UnixMs): Failure | null {
   if (open.revocations.has(grant.tokenId)) return REVOKED;
   if (grant.apiKey !== undefined && !open.apiKeys.has(grant.apiKey)) return API_KEY_IS_GONE;
-  return refusedAccess(grant, access, askedAt) ?? open.mode.refusal(access) ?? open;
+  return refusedAccess(grant, access, askedAt) ?? open.mode.refusal(access);
 }

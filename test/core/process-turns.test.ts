@@ -203,11 +203,12 @@ test("organizations have equal parts, whatever their pieces take and however man
   }
 });
 
-test("one that comes again after a pause has its turn next, and no more than its part from then on", async () => {
+/** `client` sends so many requests of one piece, one after the other. `order`: whose pieces were done. */
+function clientsInTurn() {
   const thread = new Thread(false);
   const turns = new ProcessTurns(thread);
   const order: string[] = [];
-  const client = async (owner: string, requests: number) => {
+  const client = async (owner: string, requests = Number.POSITIVE_INFINITY): Promise<void> => {
     const own = turns.of(owner);
     for (let i = 0; i < requests; i += 1) {
       await own.begin();
@@ -216,6 +217,11 @@ test("one that comes again after a pause has its turn next, and no more than its
       await thread.wait(0);
     }
   };
+  return { thread, turns, order, client };
+}
+
+test("one that comes again after a pause has its turn next, and no more than its part from then on", async () => {
+  const { thread, turns, order, client } = clientsInTurn();
   turns.used("b");
   for (let i = 0; i < 10; i += 1) thread.at(thread.now, () => void client("a", 100));
   await thread.run(thread.now + 1_000);
@@ -228,18 +234,7 @@ test("one that comes again after a pause has its turn next, and no more than its
 });
 
 test("what was used before anybody else came, and short requests without number, keep nobody back for long", async () => {
-  const thread = new Thread(false);
-  const turns = new ProcessTurns(thread);
-  const order: string[] = [];
-  const client = async (owner: string) => {
-    const own = turns.of(owner);
-    for (;;) {
-      await own.begin();
-      own.piece(() => thread.work(10));
-      order.push(owner);
-      await thread.wait(0);
-    }
-  };
+  const { thread, turns, order, client } = clientsInTurn();
   for (let i = 0; i < 5; i += 1) thread.at(thread.now, () => void client("alone"));
   await thread.run(thread.now + 2_000);
   for (let i = 0; i < 100_000; i += 1) turns.used("short");
@@ -255,18 +250,7 @@ test("what was used before anybody else came, and short requests without number,
 });
 
 test("what was used while nobody waited keeps nobody back when another one comes", async () => {
-  const thread = new Thread(false);
-  const turns = new ProcessTurns(thread);
-  const order: string[] = [];
-  const client = async (owner: string, requests: number) => {
-    const own = turns.of(owner);
-    for (let i = 0; i < requests; i += 1) {
-      await own.begin();
-      own.piece(() => thread.work(10));
-      order.push(owner);
-      await thread.wait(0);
-    }
-  };
+  const { thread, order, client } = clientsInTurn();
   for (let i = 0; i < 3; i += 1) thread.at(thread.now, () => void client("first", 100));
   await thread.run(thread.now + 1_000);
   order.length = 0;

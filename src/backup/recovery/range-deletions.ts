@@ -16,10 +16,10 @@ interface DeletionState {
   readonly done: number;
 }
 
-/** The engine's `Database` has this type. */
 /** Does work that writes at the turn of the database's organization among the jobs of the process. */
 export type AtTurn = (work: () => unknown) => Promise<unknown>;
 
+/** The engine's `Database` has this type. */
 export interface DeletableDatabase {
   deleteWithin(
     range: { readonly start: Uint8Array; readonly end: Uint8Array },
